@@ -1,0 +1,128 @@
+"""What a run's record says: ratios, the bars they are held against, and README's table."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any, NamedTuple
+
+from benchmarks.workloads import NODE, PYTHON_PEERS
+
+__all__ = ["Bar", "bars", "markdown", "medians", "ratio", "show"]
+
+# A column of README's table, and the peers whose best it shows.
+COLUMNS = {
+    "picows": ("picows", "picows_uvloop"),
+    "aiohttp": ("aiohttp",),
+    "websockets": ("websockets_asyncio", "websockets_sync"),
+    "websocket-client": ("websocket_client",),
+    "undici": ("undici",),
+    "ws": ("node_ws",),
+}
+
+
+class Bar(NamedTuple):
+    """What a ratio should reach."""
+
+    against: str
+    ratio: float
+    least: float
+
+    @property
+    def met(self) -> bool:
+        """Whether it is reached, to the two digits that are shown."""
+        return round(self.ratio, 2) >= self.least
+
+    def __str__(self) -> str:
+        met = "met" if self.met else "MISSED"
+        return f"bar {self.least:g} of {self.against}: {met}, {self.ratio:.2f}"
+
+
+def medians(workload: dict[str, Any]) -> dict[str, float]:
+    """Return each peer's median over the rounds, of those that ran."""
+    return {
+        peer: statistics.median(result["values"])
+        for peer, result in workload["peers"].items()
+        if result["values"]
+    }
+
+
+def ratio(workload: dict[str, Any], peer: str) -> float:
+    """Return how many times as good as `peer` we are."""
+    found = medians(workload)
+    ours, theirs = found["webapi"], found[peer]
+    return theirs / ours if workload["less"] else ours / theirs
+
+
+def best(workload: dict[str, Any], among: tuple[str, ...]) -> str | None:
+    """Return who of `among` did best."""
+    found = medians(workload)
+    ran = [peer for peer in among if peer in found]
+    return min(ran, key=lambda peer: ratio(workload, peer)) if ran else None
+
+
+def bars(workload: dict[str, Any]) -> list[Bar]:
+    """Return what we are held against, as far as those ran."""
+    if "webapi" not in medians(workload):
+        return []
+    wanted = [
+        (PYTHON_PEERS, workload["bar"]),
+        (("undici",), workload["undici"]),
+        ((*PYTHON_PEERS, *NODE), 1.0 if workload["all"] else None),
+    ]
+    found = [(best(workload, peers), least) for peers, least in wanted if least is not None]
+    return [Bar(peer, ratio(workload, peer), least) for peer, least in found if peer is not None]
+
+
+def show(workload: dict[str, Any]) -> None:
+    """Print a workload's part of the table."""
+    less = ", less is better" if workload["less"] else ""
+    print(f"\n{workload['title']} ({workload['unit']}{less})")
+    found = medians(workload)
+    for peer, result in workload["peers"].items():
+        if not result["values"]:
+            print(f"  {peer:20} {'failed':>14}   {result['error']}")
+            continue
+        more = "".join(
+            f"   {name} {value:,.1f}"
+            for name, value in result["figures"][-1].items()
+            if name != "seconds"
+        )
+        of_it = f"{ratio(workload, peer):6.2f}" if "webapi" in found else ""
+        print(f"  {peer:20} {found[peer]:14,.1f}   webapi is {of_it} of it{more}")
+    for bar in bars(workload):
+        print(f"  {bar}")
+
+
+def shown(value: float) -> str:
+    """Return a figure in three digits."""
+    if value >= 1e6:
+        return f"{value / 1e6:.3g} M"
+    if value >= 1e4:
+        return f"{value / 1e3:.3g} k"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def markdown(record: dict[str, Any]) -> str:
+    """Return the table that README shows: our figure, and how many times as good we are."""
+    machine = record["machine"]
+    head = ["workload", "unit", "webapi", *COLUMNS, "bar"]
+    rows = [head, ["---", "---", "---:", *["---:" for _ in COLUMNS], "---"]]
+    for workload in record["workloads"].values():
+        found = medians(workload)
+        if "webapi" not in found:
+            continue
+        row = [workload["title"], workload["unit"], f"**{shown(found['webapi'])}**"]
+        for peers in COLUMNS.values():
+            peer = best(workload, peers)
+            row.append("" if peer is None else f"{ratio(workload, peer):.2f}")
+        held = bars(workload)
+        missed = [f"{bar.least:g} of {bar.against}" for bar in held if not bar.met]
+        row.append(f"not {' nor '.join(missed)}" if missed else "met" if held else "")
+        rows.append(row)
+    others = ("python", "system", "cpu", "processors")
+    versions = ", ".join(f"{name} {machine[name]}" for name in machine if name not in others)
+    return (
+        "\n".join("| " + " | ".join(row) + " |" for row in rows)
+        + f"\n\nCPython {machine['python']} on {machine['system']}, {machine['processors']} "
+        f"processors ({machine['cpu']}); {versions}; medians of {record['rounds']} rounds.\n"
+    )

@@ -1,0 +1,1 @@
+"""Running the Autobahn test suite's fuzzing server against a WebSocket client."""

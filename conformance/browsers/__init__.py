@@ -1,0 +1,1 @@
+"""Differential conformance: the same scenarios in real browsers and in webapi."""

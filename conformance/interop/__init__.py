@@ -1,0 +1,1 @@
+"""Interoperability: ``webapi.WebSocket`` against the servers that people run, the real programs."""

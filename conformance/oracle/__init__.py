@@ -1,0 +1,1 @@
+"""The differential oracle: our receiver beside those of `wsproto` and PyPI `websockets`."""

@@ -1,0 +1,4 @@
+"""WebSockets: the `WebSocket` and `CloseEvent` interfaces.
+
+Spec: https://websockets.spec.whatwg.org/
+"""
