@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -399,7 +400,14 @@ def test_ctrl_c_while_a_timer_of_the_users_starts_the_next(start_script: Start) 
         """
     )
     script.wait_line("ticking")
-    script.interrupt()
+    # From 3.13 on Python does not hear a Ctrl-C that comes while it goes from one thread's end to
+    # the wait for the next thread; without this library it lost 10 of 200 on a busy machine. A user
+    # presses the keys again, and so does this test, when the first time has had its chance.
+    for _ in range(5):
+        script.interrupt()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            script.process.wait(5)
+            break
     result = script.end()
     assert "KeyboardInterrupt" in result.err  # Python's, of its wait for the thread
     assert "webapi" not in result.err
