@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from machine import took_too_long
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -273,11 +274,11 @@ def test_whatever_the_header_is_it_is_understood_or_refused(header):
 
 
 def test_a_long_header_is_refused_in_no_time():
-    began = time.perf_counter()
+    began = time.thread_time()
     for unit in (" ", "a ", "a;", '"', 'a="\\', "a;a=\t\t\t"):
         with pytest.raises(InvalidHandshake):
             negotiate(["x;y=" + unit * (64 * KIB // len(unit)) + "\0"], True)
-    assert time.perf_counter() - began < 2
+    assert not took_too_long(time.thread_time() - began, 2)
 
 
 # -- zlib, driven as a peer could ------------------------------------------------------------------
@@ -642,11 +643,11 @@ def test_very_many_blocks_with_bfinal_cost_time_in_proportion():
     """zlib copies what stands behind such a block; 128 Ki of them were half a second."""
     count = 128 * KIB // SCALE
     inflater = Inflater(15, True)
-    began = time.perf_counter()
+    began = time.thread_time()
     assert list(inflater.inflate(b"\x03\0" * count)) == []
     several = HELLO_FINAL * (count // 8)
     assert b"".join(inflater.inflate(several + HELLO)) == b"Hello" * (count // 8 + 1)
-    assert time.perf_counter() - began < 3
+    assert not took_too_long(time.thread_time() - began, 3)
 
 
 # -- what fails ------------------------------------------------------------------------------------

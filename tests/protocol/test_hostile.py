@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from machine import took_too_long
 from wire_streams import KEY, encode, reference_mask
 
 from webapi.protocol.deflate import Inflater
@@ -94,6 +95,7 @@ class Attack:
     memory: int
     """Bytes at any time."""
     seconds: float = 5.0
+    """Processor time, by a usual machine's clock: at least twice what it takes there."""
     kept: int = 64 * KIB
     """Bytes at the end."""
     limit: int = 128 * MIB
@@ -191,7 +193,7 @@ ATTACKS: dict[str, Attack] = {
     "a million pongs nobody asked for": Attack(
         lambda: again(encode(PONG, b""), 10**6), None, 24 * MIB),
     "a million pings within a fragmented message": Attack(
-        lambda: fragments(TEXT, encode(PING, b"x"), 10**6), None, 24 * MIB),
+        lambda: fragments(TEXT, encode(PING, b"x"), 10**6), None, 24 * MIB, seconds=10),
     "short runs of messages of one size, and a ping behind each": Attack(
         lambda: again(encode(TEXT, b"") * 9 + encode(PING, b""), 50_000), None, 8 * MIB
     ),
@@ -340,9 +342,9 @@ def test_time_is_bounded(name: str) -> None:
     attack = ATTACKS[name]
     reads = list(attack.reads())
     receiver = receiver_for(attack)
-    began = time.process_time()
+    began = time.thread_time()
     end = suffer(receiver, reads)
-    assert time.process_time() - began < attack.seconds
+    assert not took_too_long(time.thread_time() - began, attack.seconds)
     assert_ends(end, attack)
 
 

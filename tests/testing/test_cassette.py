@@ -166,7 +166,7 @@ def test_what_chrome_exports_replays(run: Run, pytester: pytest.Pytester) -> Non
             assert ws.protocol == "v1"
             for data in order:
                 ws.send(data)
-            tap.wait_for_message(data=b"\\xff", timeout=2)
+            tap.wait_for_message(data=b"\\xff", timeout=20)
             ws.close()
 
         @pytest.mark.websocket_har("chrome.har")

@@ -105,7 +105,7 @@ def test_the_test_may_speak_for_the_server(page: Page) -> None:
     tap.wait_for("open")
     tap.ws.send("from the page")
     [peer] = route.wait_for_connections(1)
-    assert peer.receive(timeout=2) == "from the page"
+    assert peer.receive(timeout=20) == "from the page"
     peer.send("from the test")
     tap.wait_for_message(text="from the test")
     peer.close(4000)
@@ -324,7 +324,7 @@ def test_a_handshake_on_its_way_can_be_closed_or_cut(page: Page, ws_server: Any)
     assert cut.wait_for("close").code == 1006
     assert "the network is offline" in str(cut.timeline)
     page.emulate()
-    peer.wait_closed(timeout=2)
+    peer.wait_closed(timeout=20)
 
 
 def test_bad_conditions(page: Page) -> None:

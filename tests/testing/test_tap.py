@@ -47,7 +47,7 @@ def test_joining(page: Page, ws_server: WebSocketServer) -> None:
 
     ws = page.WebSocket(ws_server.url + "/chat")
     tap = page.tap(ws)
-    tap.wait_for("open", timeout=2)
+    tap.wait_for("open", timeout=20)
     ws.send('{"join": "lobby"}')
     event = tap.wait_for_message(json={"joined": "lobby"})
     assert event.type == "message"
@@ -199,7 +199,7 @@ def test_a_tap_that_comes_late_knows_all(page: Page, echo: str) -> None:
     got = threading.Event()
     ws.onopen = lambda event: ws.send("early")
     ws.onmessage = lambda event: got.set()
-    assert got.wait(5)
+    assert got.wait(20)
     tap = page.tap(ws)
     assert tap.wait_for("open").type == "open"
     assert tap.wait_for_message().data == "early"
@@ -251,7 +251,7 @@ def test_none_for_without_a_pong_says_so(page: Page, ws_server: WebSocketServer)
 
     page.default_timeout = 0.1
     tap = opened(page, ws_server.url)
-    tap.wait_for_message(text="stalled", timeout=5)
+    tap.wait_for_message(text="stalled", timeout=20)
     with pytest.raises(Failed, match="a pong, to be sure that nothing is on its way"):
         tap.none_for(0.01)
     page.may_leave_open = True

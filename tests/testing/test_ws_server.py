@@ -45,7 +45,7 @@ def test_frontend_reconnects(ws_server: WebSocketServer, page: Page) -> None:
         peer.close(4001, "maintenance")
 
     app = Frontend(page.WebSocket, ws_server.url + "/feed")
-    ws_server.wait_for_connections(2, timeout=5)
+    ws_server.wait_for_connections(2, timeout=20)
     assert app.prices[0] == '{"price": 1.08}'
 
 
@@ -116,7 +116,7 @@ def test_tls_is_trusted_by_the_page_and_by_nobody_else(
     failed = threading.Event()
     ws = BareWebSocket(ws_server.secure_url)
     ws.onerror = lambda event: failed.set()
-    assert failed.wait(5)
+    assert failed.wait(20)
     assert authority() is authority()
 
 
