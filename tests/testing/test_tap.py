@@ -512,6 +512,7 @@ def test_sockets_that_the_frontend_makes(page: Page, echo: str) -> None:
     assert page.wait_for_socket("**?2").ws is kept[1]
     assert page.wait_for_socket().ws is kept[0]
     last = page.wait_for_socket("**/echo?4")
+    late.join()
     assert last.ws is kept[2]
     with pytest.raises(Failed, match=r"no other socket to '\*\*' was made within 0.01 s") as failed:
         page.wait_for_socket(timeout=0.01)

@@ -501,13 +501,12 @@ def test_a_run_ends_although_a_socket_and_a_script_live(pytester: pytest.Pyteste
             server, page = WebSocketServer(), Page()
             @server.route("/")
             def script(peer):
-                peer.wait_closed(timeout=100)
+                peer.wait_closed(timeout=3600)
             page.tap(page.WebSocket(server.url)).wait_for("open")
         """
     )
-    result = pytester.runpytest_subprocess("-p", "no:randomly", timeout=20)
+    result = pytester.runpytest_subprocess("-p", "no:randomly", timeout=60)
     result.assert_outcomes(passed=1)
-    assert result.duration < 10
 
 
 def test_several_faults_are_shown_together(run: Run) -> None:
