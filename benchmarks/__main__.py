@@ -11,16 +11,20 @@ import argparse
 import json
 import os
 import platform
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from benchmarks import deflate, fairness, footprint, masking, report, scaling
+from benchmarks.runner import NODE as NODE_FOLDER
 from benchmarks.runner import PeerFailed, Server, available, measure
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.workloads import NODE, PYTHON_PEERS, WORKLOADS, Workload
 
 QUICK = 0.05  # of the messages
 ALONE: dict[str, Callable[[bool], None]] = {"masking": masking.main, "deflate": deflate.main}
@@ -37,6 +41,13 @@ def machine() -> dict[str, str]:
             found[name] = version(name)
         except ModuleNotFoundError:
             continue
+    if shutil.which("node"):
+        done = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
+        found["node"] = done.stdout.strip().lstrip("v")
+    for name in ("undici", "ws"):
+        package = NODE_FOLDER / "node_modules" / name / "package.json"
+        if package.exists():
+            found[name] = json.loads(package.read_text())["version"]
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -63,21 +74,35 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     unknown = set(options.workload) - {*names, *OTHERS, *ALONE}
     if unknown:
-        parser.error(f"no such workload: {', '.join(unknown)}")
+        parser.error(f"no such workload: {', '.join(sorted(unknown))}")
+    peers = {"webapi", *PYTHON_PEERS, *NODE, *OUT_OF_TABLE}
+    unknown = set(options.peers.split(",") if options.peers else ()) - peers
+    if unknown:
+        parser.error(f"no such peer: {', '.join(sorted(unknown))}")
+    if options.rounds < 1:
+        parser.error("it takes at least one round")
     return options
 
 
 def main() -> int:
     """Run the workloads named on the command line, or all."""
     options = parse()
-    for name in options.workload:
-        if name in ALONE:
-            ALONE[name](options.quick)
-    if set(options.workload) & set(ALONE):
+    alone = [name for name in options.workload if name in ALONE]
+    for name in alone:
+        ALONE[name](options.quick)
+    options.workload = [name for name in options.workload if name not in ALONE]
+    if alone and not options.workload:
         return 0
     rounds, scale = (1, QUICK) if options.quick else (options.rounds, 1.0)
     started = time.monotonic()
-    record: dict[str, Any] = {"machine": machine(), "rounds": rounds, "workloads": {}}
+    record: dict[str, Any] = {
+        "machine": machine(),
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "rounds": rounds,
+        "scale": scale,
+        "missing": {},
+        "workloads": {},
+    }
     with Server() as server:
         ok = True
         for workload in WORKLOADS:
@@ -103,11 +128,14 @@ def run_workload(
     here = ["webapi"]
     others = [peer for peer in wanted if peer in OUT_OF_TABLE]
     for peer in (*workload.peers, *others):
+        if peer not in wanted:
+            continue
         command = available(peer)
-        if command is not None:
-            print(f"not run: {peer}; to have it: {command}", file=sys.stderr)
-        elif peer in wanted:
+        if command is None:
             here.append(peer)
+        elif peer not in record["missing"]:  # told once
+            print(f"not run: {peer}; to have it: {command}", file=sys.stderr)
+            record["missing"][peer] = command
     results = measure(workload, here, server, rounds, scale)
     found = {
         "title": workload.title,

@@ -84,13 +84,26 @@ def show(workload: dict[str, Any]) -> None:
             continue
         more = "".join(
             f"   {name} {value:,.1f}"
-            for name, value in result["figures"][-1].items()
+            for name, value in figures(result).items()
             if name != "seconds"
         )
         of_it = f"{ratio(workload, peer):6.2f}" if "webapi" in found else ""
         print(f"  {peer:20} {found[peer]:14,.1f}   webapi is {of_it} of it{more}")
+        if result["error"] is not None:
+            print(f"  {'':20} {peer} failed in {failed_round(result)}: {result['error']}")
     for bar in bars(workload):
         print(f"  {bar}")
+
+
+def figures(result: dict[str, Any]) -> dict[str, float]:
+    """Return what else a peer measured: of each figure the median over the rounds."""
+    rounds = result["figures"]
+    return {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+
+
+def failed_round(result: dict[str, Any]) -> str:
+    """Return which round a peer failed in: the one after those that it has figures of."""
+    return f"round {len(result['values']) + 1}"
 
 
 def shown(value: float) -> str:
@@ -104,14 +117,22 @@ def shown(value: float) -> str:
 
 def markdown(record: dict[str, Any]) -> str:
     """Return the table that README shows: our figure, and how many times as good we are."""
-    machine = record["machine"]
-    head = ["workload", "unit", "webapi", *COLUMNS, "bar"]
-    rows = [head, ["---", "---", "---:", *["---:" for _ in COLUMNS], "---"]]
+    return f"{_ratios(record)}\n\n{_caption(record)}\n"
+
+
+def _table(head: list[str], line: list[str], rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, line, *rows))
+
+
+def _ratios(record: dict[str, Any]) -> str:
+    rows = []
     for workload in record["workloads"].values():
         found = medians(workload)
+        row = [workload["title"], workload["unit"]]
         if "webapi" not in found:
+            rows.append([*row, "failed", *["" for _ in COLUMNS], ""])
             continue
-        row = [workload["title"], workload["unit"], f"**{shown(found['webapi'])}**"]
+        row.append(f"**{shown(found['webapi'])}**")
         for peers in COLUMNS.values():
             peer = best(workload, peers)
             row.append("" if peer is None else f"{ratio(workload, peer):.2f}")
@@ -119,10 +140,33 @@ def markdown(record: dict[str, Any]) -> str:
         missed = [f"{bar.least:g} of {bar.against}" for bar in held if not bar.met]
         row.append(f"not {' nor '.join(missed)}" if missed else "met" if held else "")
         rows.append(row)
+    return _table(
+        ["workload", "unit", "webapi", *COLUMNS, "bar"],
+        ["---", "---", "---:", *["---:" for _ in COLUMNS], "---"],
+        rows,
+    )
+
+
+def _caption(record: dict[str, Any]) -> str:
+    """Return what the figures hold for, and who failed or was not there."""
+    machine, rounds = record["machine"], record["rounds"]
     others = ("python", "system", "cpu", "processors")
     versions = ", ".join(f"{name} {machine[name]}" for name in machine if name not in others)
-    return (
-        "\n".join("| " + " | ".join(row) + " |" for row in rows)
-        + f"\n\nCPython {machine['python']} on {machine['system']}, {machine['processors']} "
-        f"processors ({machine['cpu']}); {versions}; medians of {record['rounds']} rounds.\n"
+    said = (
+        f"CPython {machine['python']} on {machine['system']}, {machine['processors']} "
+        f"processors ({machine['cpu']}); {versions}; medians of {rounds} "
+        f"round{'s' if rounds != 1 else ''}"
     )
+    if record.get("scale", 1.0) != 1.0:
+        said += f" of {record['scale'] * 100:g} % of the messages"
+    said += f"; {record['date']}." if "date" in record else "."
+    if record.get("missing"):
+        said += f" Not installed: {', '.join(record['missing'])}."
+    notes = [
+        f"- {workload['title']}: {peer} failed in {failed_round(result)}"
+        f"{', and has the median of those before' if result['values'] else ''}: {result['error']}"
+        for workload in record["workloads"].values()
+        for peer, result in workload["peers"].items()
+        if result["error"] is not None
+    ]
+    return "\n".join([said, "", *notes]) if notes else said
