@@ -5,7 +5,7 @@ certificate authority's file, and serves until its standard input ends. What a c
 path says:
 
 * `/flood?count=N&size=N&kind=ascii|unicode|binary|ticks`: sends messages, encoded before, in big
-  writes, then a Close frame. `ticks` are ASCII texts of 20 to 44 bytes, no two in a row alike.
+  writes, then a Close frame. `ticks` are ASCII texts of 24 to 33 bytes, no two in a row alike.
 * `/echo?size=N`: sends back the frames that come. They all carry `size` bytes, below 126, and are
   unmasked many at once by NumPy.
 * `/sink?count=N`: takes `count` frames of any size, then sends the text `done`.
@@ -64,7 +64,7 @@ def sample(kind: str, size: int) -> bytes:
 
 
 def ticks() -> list[bytes]:
-    """Return texts of 20 to 44 bytes as a price feed has them."""
+    """Return texts of 24 to 33 bytes as a price feed has them: of ten sizes, mixed."""
     texts = []
     for n in range(6000):
         price = n * 7919 % 100_000 / 10 ** (n % 4)

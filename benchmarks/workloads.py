@@ -81,8 +81,9 @@ SLOW: Final = {
 WORKLOADS: Final = [
     Workload("flood", "flood, text of 32 B", "flood", "flood", "messages/s", rate,
              {"count": 1_000_000, "size": 32}, slow=SLOW, bar=1.0, undici=0.9),
-    Workload("flood-ticks", "flood, JSON of 20 to 44 B, no two sizes alike", "flood", "flood",
-             "messages/s", rate, {"count": 1_000_000, "size": 32, "kind": "ticks"}, slow=SLOW),
+    Workload("flood-ticks", "flood, JSON of 24 to 33 B, mixed", "flood", "flood",
+             "messages/s", rate, {"count": 1_000_000, "size": 32, "kind": "ticks"}, slow=SLOW,
+             bar=1.0),
     Workload("flood-16k", "flood, binary of 16 KiB", "flood", "flood", "MB/s", megabytes,
              {"count": 60_000, "size": 16384, "kind": "binary"}, slow={"websocket_client": 0.3},
              bar=1.0, undici=1.0),
@@ -129,5 +130,5 @@ WORKLOADS: Final = [
     Workload("opening-200", "opening handshakes, 200 under way", "opening", "drop", "1/s", rate,
              {"count": 3000, "in_flight": 200}, bar=1.0),
     Workload("foreign", "echo of 32 B, 64 in flight, sent by the main thread", "foreign", "echo",
-             "messages/s", rate, {"count": 100_000, "in_flight": 64}, SYNC, slow=SLOW),
+             "messages/s", rate, {"count": 100_000, "in_flight": 64}, SYNC, slow=SLOW, bar=1.0),
 ]  # fmt: skip

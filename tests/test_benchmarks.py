@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks.report import markdown, show
+from benchmarks.server import ticks
+from benchmarks.workloads import WORKLOADS
 
 ROOT = Path(__file__).parent.parent
 
@@ -111,3 +114,21 @@ def test_what_is_measured_alone_does_not_hide_the_workloads(
     monkeypatch.setattr(sys, "argv", ["benchmarks", "masking", "flood"])
     assert command.main() == 0
     assert ran == ["masking", "flood"]
+
+
+def test_a_title_says_the_sizes_that_the_server_sends() -> None:
+    sizes = [len(text) for text in ticks()]
+    (title,) = [workload.title for workload in WORKLOADS if workload.name == "flood-ticks"]
+    assert title == f"flood, JSON of {min(sizes)} to {max(sizes)} B, mixed"
+    same = sum(before == after for before, after in pairwise(sizes))
+    assert same < len(sizes) / 4
+
+
+def test_each_workload_is_held_to_being_first(record: dict[str, Any]) -> None:
+    """Issue: first in every workload among all Python peers."""
+    assert [workload.name for workload in WORKLOADS if not (workload.bar or workload.all)] == []
+    for workload in WORKLOADS:
+        said = record["workloads"][workload.name]
+        assert (said["bar"], said["undici"], said["all"], said["title"]) == (
+            workload.bar, workload.undici, workload.all, workload.title
+        )  # fmt: skip
