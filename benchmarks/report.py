@@ -116,8 +116,9 @@ def shown(value: float) -> str:
 
 
 def markdown(record: dict[str, Any]) -> str:
-    """Return the table that README shows: our figure, and how many times as good we are."""
-    return f"{_ratios(record)}\n\n{_caption(record)}\n"
+    """Return the tables that README shows: how many times as good we are, and the latencies."""
+    parts = (_ratios(record), _latencies(record), _caption(record))
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _table(head: list[str], line: list[str], rows: list[list[str]]) -> str:
@@ -143,6 +144,27 @@ def _ratios(record: dict[str, Any]) -> str:
     return _table(
         ["workload", "unit", "webapi", *COLUMNS, "bar"],
         ["---", "---", "---:", *["---:" for _ in COLUMNS], "---"],
+        rows,
+    )
+
+
+def _latencies(record: dict[str, Any]) -> str:
+    """Return the median and the 99th percentile, each of the peer that the ratio is to."""
+    rows = []
+    for workload in record["workloads"].values():
+        row = [workload["title"].removesuffix(", processor time")]
+        for peers in (("webapi",), *COLUMNS.values()):
+            peer = best(workload, peers) if "webapi" in medians(workload) else None
+            found = figures(workload["peers"][peer]) if peer is not None else {}
+            some = "p99_us" in found
+            row.append(f"{found['median_us']:,.0f} / {found['p99_us']:,.0f}" if some else "")
+        if any(row[1:]):
+            rows.append(row)
+    if not rows:
+        return ""
+    return _table(
+        ["latency in µs: median / p99", "webapi", *COLUMNS],
+        ["---", "---:", *["---:" for _ in COLUMNS]],
         rows,
     )
 

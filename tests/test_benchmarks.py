@@ -132,3 +132,15 @@ def test_each_workload_is_held_to_being_first(record: dict[str, Any]) -> None:
         assert (said["bar"], said["undici"], said["all"], said["title"]) == (
             workload.bar, workload.undici, workload.all, workload.title
         )  # fmt: skip
+
+
+def test_latencies_are_shown_as_medians_of_the_rounds(
+    record: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    workload = record["workloads"]["echo-1"]
+    rounds = zip((90.0, 100.0, 900.0), workload["peers"]["webapi"]["figures"], strict=True)
+    for p99, figures in rounds:
+        figures.update(median_us=61.4, p99_us=p99)
+    assert "| echo of 32 B, one in flight | 61 / 100 | " in markdown(record)
+    show(workload)
+    assert "p99_us 100.0" in capsys.readouterr().out
