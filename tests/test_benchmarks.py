@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks.report import markdown, show
+from benchmarks.runner import Server, available, call_peer
 from benchmarks.server import ticks
 from benchmarks.workloads import WORKLOADS
 
@@ -144,3 +145,15 @@ def test_latencies_are_shown_as_medians_of_the_rounds(
     assert "| echo of 32 B, one in flight | 61 / 100 | " in markdown(record)
     show(workload)
     assert "p99_us 100.0" in capsys.readouterr().out
+
+
+def test_threads_are_those_that_the_system_counts() -> None:
+    """Node has some of libuv's and V8's; that it has one was only said."""
+    if available("undici") is not None:
+        pytest.skip("Node's peers are not installed")
+    task = {"count": 20, "sockets": 2, "interval": 0.01, "size": 32}
+    with Server() as server:
+        words = {"url": server.url("echo", task), "authority": "", **task}
+        figures = {peer: call_peer(peer, "many", words, server) for peer in ("undici", "webapi")}
+    assert figures["undici"]["threads"] > 1
+    assert figures["webapi"]["threads"] == 1
