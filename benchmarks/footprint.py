@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.runner import Server, available
+from benchmarks.runner import PeerFailed, Server, available
 
 __all__ = ["measure", "show"]
 
@@ -64,10 +64,12 @@ def _python(*arguments: str, **environment: str) -> object:
         [sys.executable, "-c", *arguments],
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
         cwd=ROOT,
         env={**os.environ, **environment},
     )
+    if done.returncode:
+        raise PeerFailed((done.stderr.strip() or f"exit status {done.returncode}").split("\n")[-1])
     return json.loads(done.stdout)
 
 

@@ -152,7 +152,10 @@ def call_peer(peer: str, run: str, words: dict[str, Any], server: Server) -> dic
         raise PeerFailed(f"took longer than {TIMEOUT} s") from None
     if done.returncode:
         raise PeerFailed((done.stderr.strip() or f"exit status {done.returncode}").split("\n")[-1])
-    figures: dict[str, float] = json.loads(done.stdout)
+    try:
+        figures: dict[str, float] = json.loads(done.stdout)
+    except ValueError:
+        raise PeerFailed(f"no figures: {done.stdout[:80]!r}") from None
     return figures
 
 

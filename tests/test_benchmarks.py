@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as command
+from benchmarks import footprint, runner
 from benchmarks.report import markdown, show
 from benchmarks.runner import Server, available, call_peer
 from benchmarks.server import ticks
@@ -157,3 +158,20 @@ def test_threads_are_those_that_the_system_counts() -> None:
         figures = {peer: call_peer(peer, "many", words, server) for peer in ("undici", "webapi")}
     assert figures["undici"]["threads"] > 1
     assert figures["webapi"]["threads"] == 1
+
+
+def test_a_failure_at_the_end_does_not_lose_the_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(footprint, "IDLE", "import sys; sys.exit('no memory')")
+    monkeypatch.setattr(footprint, "MODULES", {})
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "footprint", "--output", str(tmp_path)])
+    assert command.main() == 1
+    assert "webapi failed: no memory" in capsys.readouterr().out
+    assert json.loads((tmp_path / "results.json").read_text())["rounds"] == 3
+
+
+def test_a_peer_that_prints_no_figures_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "_command", lambda peer: [sys.executable, "-c", "print('oh')"])
+    with Server() as server, pytest.raises(runner.PeerFailed, match="no figures: 'oh"):
+        call_peer("webapi", "flood", {}, server)
