@@ -19,7 +19,7 @@ from servers import aiohttp_echo, server_context_for, websockets_echo
 
 pytest_plugins = ["pytester"]
 
-DEADLINE = 15.0
+DEADLINE = 40.0
 """Seconds that anything here may take before a test fails."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-DEADLINE = 15.0
+DEADLINE = 40.0
 
 
 class Reports:

@@ -27,7 +27,7 @@ from webapi import WebSocket, Window
 from webapi.net.proxy import parse_proxy, proxy_of_environment
 from webapi.testing import Peer, Server
 
-DEADLINE = 15.0
+DEADLINE = 40.0
 
 
 @pytest.fixture(autouse=True)
