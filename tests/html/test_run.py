@@ -298,7 +298,7 @@ def test_ctrl_c_leaves_run_with_keyboard_interrupt(
         try:
             await asyncio.sleep(0.01)  # out of the library's own steps
             print("open", flush=True)
-            await asyncio.sleep(3600)
+            await asyncio.Future()  # no coroutine: Ctrl-C could prevent that it is awaited
         finally:
             print("cleaned up", flush=True)
     async def async_main():
