@@ -29,12 +29,17 @@ from benchmarks.workloads import NODE, PYTHON_PEERS, WORKLOADS, Workload
 QUICK = 0.05  # of the messages
 ALONE: dict[str, Callable[[bool], None]] = {"masking": masking.main, "deflate": deflate.main}
 OUT_OF_TABLE = ("webapi_uvloop", "bare")
+README = Path(__file__).parent.parent / "README.md"
+RESULTS = Path(__file__).parent / "results"
+BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 OTHERS = ("footprint", "fairness", "scaling")
 
 
 def machine() -> dict[str, str]:
     """Return what the figures hold for."""
-    names = ("websockets", "aiohttp", "picows", "websocket-client", "uvloop", "numpy")
+    names = (
+        "websockets", "aiohttp", "picows", "websocket-client", "wsaccel", "uvloop", "numpy",
+    )  # fmt: skip
     found: dict[str, str] = {}
     for name in names:
         try:
@@ -44,7 +49,7 @@ def machine() -> dict[str, str]:
     if shutil.which("node"):
         done = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
         found["node"] = done.stdout.strip().lstrip("v")
-    for name in ("undici", "ws"):
+    for name in ("undici", "ws", "bufferutil"):
         package = NODE_FOLDER / "node_modules" / name / "package.json"
         if package.exists():
             found[name] = json.loads(package.read_text())["version"]
@@ -70,7 +75,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a part of the messages, one round")
     parser.add_argument("--peers", help="a comma between them; default all")
-    parser.add_argument("--output", type=Path, help="write results.json, .svg and .md there")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="write results.json, .svg and .md there; a whole run's go to benchmarks/results by "
+        "default, and its table into README",
+    )
     options = parser.parse_args()
     unknown = set(options.workload) - {*names, *OTHERS, *ALONE}
     if unknown:
@@ -110,8 +120,12 @@ def main() -> int:
                 ok &= run_workload(workload, options.peers, server, rounds, scale, record)
         ok &= run_others(options.workload or OTHERS, server, rounds, scale, record)
     record["seconds"] = round(time.monotonic() - started)
+    whole = not options.workload and not options.quick and options.peers is None
     if options.output is not None:
         write(record, options.output)
+    elif whole:
+        write(record, RESULTS)
+        show_in(README, record)
     return 0 if ok else 1
 
 
@@ -183,6 +197,13 @@ def write(record: dict[str, Any], folder: Path) -> None:
     (folder / "results.json").write_text(json.dumps(record, indent=1) + "\n")
     (folder / "results.md").write_text(report.markdown(record))
     draw(record, folder / "results.svg")
+
+
+def show_in(readme: Path, record: dict[str, Any]) -> None:
+    """Put the tables where README has those of the run before."""
+    before, _, rest = readme.read_text().partition(f"{BEGIN}\n")
+    _, _, after = rest.partition(f"\n{END}")
+    readme.write_text(f"{before}{BEGIN}\n{report.markdown(record)}\n{END}{after}")
 
 
 if __name__ == "__main__":

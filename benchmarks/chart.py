@@ -14,6 +14,7 @@ PEERS = {
     "picows_uvloop": ("picows on uvloop", "#f0a93b", "D"),
     "picows": ("picows", "#d9711c", "D"),
     "aiohttp": ("aiohttp", "#3f9b5b", "o"),
+    "websockets_uvloop": ("websockets on uvloop", "#4f2b8f", "o"),
     "websockets_asyncio": ("websockets", "#7b52c4", "o"),
     "websockets_sync": ("websockets, sync", "#b79be6", "o"),
     "websocket_client": ("websocket-client", "#b9504b", "o"),

@@ -26,13 +26,15 @@ MODULES = {
 IMPORT_BAR = 20.0  # ms more than `import websocket`
 IDLE_BAR = 12.0  # KiB of a plain socket
 
+# Nothing is imported before but what every Python has: memory is looked at from outside.
 IMPORT = """
-import json, psutil, time
-memory = psutil.Process().memory_info
-before = memory().rss
+import sys, time
+print("ready", flush=True)
+sys.stdin.readline()
 start = time.perf_counter()
 import {module}
-print(json.dumps([(time.perf_counter() - start) * 1e3, (memory().rss - before) / (1 << 20)]))
+print((time.perf_counter() - start) * 1e3, flush=True)
+sys.stdin.readline()
 """
 
 IDLE = """
@@ -59,18 +61,39 @@ asyncio.run(main(sys.argv[1], 200, sys.argv[2] == "deflate"))
 """
 
 
-def _python(*arguments: str, **environment: str) -> object:
+def _python(*arguments: str) -> object:
     done = subprocess.run(
         [sys.executable, "-c", *arguments],
         capture_output=True,
         text=True,
         check=False,
         cwd=ROOT,
-        env={**os.environ, **environment},
     )
     if done.returncode:
         raise PeerFailed((done.stderr.strip() or f"exit status {done.returncode}").split("\n")[-1])
     return json.loads(done.stdout)
+
+
+def _import(module: str, folder: str) -> tuple[float, float]:
+    """Import `module` in a process of its own; return ms and MiB."""
+    import psutil
+
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": folder}
+    with subprocess.Popen(
+        [sys.executable, "-c", IMPORT.format(module=module)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        memory = psutil.Process(process.pid).memory_info
+        process.stdout.readline()
+        before = memory().rss
+        process.stdin.write("\n")
+        process.stdin.flush()
+        milliseconds = process.stdout.readline()
+        if not milliseconds:
+            raise PeerFailed(f"import {module} failed")
+        return float(milliseconds), (memory().rss - before) / (1 << 20)
 
 
 def imports(modules: list[str], rounds: int) -> dict[str, tuple[float, float]]:
@@ -80,12 +103,11 @@ def imports(modules: list[str], rounds: int) -> dict[str, tuple[float, float]]:
     """
     taken: dict[str, list[tuple[float, float]]] = {module: [] for module in modules}
     with tempfile.TemporaryDirectory() as folder:
-        cached = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": folder}
         for number in range(rounds + 1):
             for module, values in taken.items():
-                milliseconds, mebibytes = _python(IMPORT.format(module=module), **cached)  # type: ignore[misc]
+                taken_now = _import(module, folder)
                 if number:
-                    values.append((milliseconds, mebibytes))
+                    values.append(taken_now)
     return {
         module: (
             statistics.median(value[0] for value in values),

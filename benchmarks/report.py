@@ -13,7 +13,7 @@ __all__ = ["Bar", "bars", "markdown", "medians", "ratio", "show"]
 COLUMNS = {
     "picows": ("picows", "picows_uvloop"),
     "aiohttp": ("aiohttp",),
-    "websockets": ("websockets_asyncio", "websockets_sync"),
+    "websockets": ("websockets_asyncio", "websockets_uvloop", "websockets_sync"),
     "websocket-client": ("websocket_client",),
     "undici": ("undici",),
     "ws": ("node_ws",),

@@ -22,8 +22,9 @@ NODE = Path(__file__).parent / "node"
 MODULES = {
     "webapi": ["webapi"],
     "websockets_asyncio": ["websockets"],
+    "websockets_uvloop": ["websockets", "uvloop"],
     "websockets_sync": ["websockets"],
-    "websocket_client": ["websocket"],
+    "websocket_client": ["websocket", "wsaccel"],
     "aiohttp": ["aiohttp"],
     "picows": ["picows"],
     "picows_uvloop": ["picows", "uvloop"],

@@ -10,10 +10,11 @@ from benchmarks.peers import Figures
 
 __all__ = ["NODE", "PYTHON_PEERS", "WORKLOADS", "Workload"]
 
-ASYNCIO: Final = ("websockets_asyncio", "aiohttp", "picows", "picows_uvloop")
+ASYNCIO: Final = ("websockets_asyncio", "websockets_uvloop", "aiohttp", "picows", "picows_uvloop")
 SYNC: Final = ("websocket_client", "websockets_sync")
 PYTHON_PEERS: Final = (*ASYNCIO, *SYNC)
 NODE: Final = ("undici", "node_ws")
+DEFLATE: Final = ("websockets_asyncio", "websockets_uvloop", "aiohttp", "websockets_sync", *NODE)
 
 
 @dataclass
@@ -74,6 +75,7 @@ SLOW: Final = {
     "websocket_client": 0.05,
     "websockets_sync": 0.05,
     "websockets_asyncio": 0.1,
+    "websockets_uvloop": 0.1,
     "aiohttp": 0.5,
     "node_ws": 0.5,
 }
@@ -107,11 +109,11 @@ WORKLOADS: Final = [
              {"count": 1000, "size": 1 << 20}, slow={"websocket_client": 0.3}, bar=1.0, undici=1.0),
     Workload("deflate-1k", "permessage-deflate, JSON of 1 KiB, 64 in flight", "deflate", "deflate",
              "messages/s", rate, {"count": 20_000, "size": 1024, "in_flight": 64, "kind": "json"},
-             ("websockets_asyncio", "aiohttp", "websockets_sync", "node_ws", "undici"), all=True),
+             DEFLATE, all=True),
     Workload("deflate-64k", "permessage-deflate, JSON of 64 KiB, 64 in flight", "deflate",
              "deflate", "messages/s", rate,
              {"count": 1500, "size": 65536, "in_flight": 64, "kind": "json"},
-             ("websockets_asyncio", "aiohttp", "websockets_sync", "node_ws", "undici"), all=True),
+             DEFLATE, all=True),
     Workload("tls-flood", "TLS 1.3: flood, text of 32 B", "flood", "flood", "messages/s", rate,
              {"count": 1_000_000, "size": 32}, slow=SLOW, tls=True, bar=1.0),
     Workload("tls-echo-1", "TLS 1.3: echo of 32 B, one in flight", "latency", "echo",
