@@ -93,7 +93,7 @@ def test_an_address_that_does_not_answer_costs_a_quarter_of_a_second(
     with Server(until_end) as server, black_hole("127.0.0.2", server.port):
         start = time.monotonic()
         record(WebSocket(f"ws://many.test:{server.port}/")).wait("open")
-        assert 0.2 < time.monotonic() - start < 5
+        assert 0.2 < time.monotonic() - start < 10  # half of `open_timeout`
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, whose queues can be filled")
@@ -108,11 +108,11 @@ def test_the_deadline_is_for_all_addresses_together(
         for host in ("127.0.0.2", "127.0.0.3", "127.0.0.4"):
             stack.enter_context(black_hole(host, port))
         start = time.monotonic()
-        line = fails(f"ws://many.test:{port}/", record, caplog, open_timeout=0.9)
+        line = fails(f"ws://many.test:{port}/", record, caplog, open_timeout=2.5)
         # the last one refused
         those = " or ".join(f"127.0.0.{n}:{port}" for n in (2, 3, 4))
-        assert line.endswith(f"open_timeout, 0.9 s: connecting to {those}")
-        assert 0.8 < time.monotonic() - start < 5
+        assert line.endswith(f"open_timeout, 2.5 s: connecting to {those}")
+        assert 2.4 < time.monotonic() - start < 7  # 2.5 s for each is 7.5
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, whose queues can be filled")
@@ -129,7 +129,7 @@ def test_nothing_is_left_of_a_race(resolver: Any, record: Any) -> None:
         recorders = [record(WebSocket(url, max_connecting=5)) for _ in range(5)]
         for recorder in recorders:
             recorder.wait("open")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 20
         while process.num_fds() > before + 10 and time.monotonic() < deadline:
             time.sleep(0.01)
         assert process.num_fds() <= before + 10  # five sockets, and the server's ends of them
@@ -161,8 +161,8 @@ def test_the_clock_stands_still_while_a_socket_waits_for_its_turn(record: Any) -
     with Server(slow, handshake=False) as server:
         base = f"ws://localhost:{server.port}/"
         first = record(WebSocket(base + "slow"))
-        second = record(WebSocket(base, open_timeout=0.3))
-        assert not threading.Event().wait(1.0)  # longer than the second one may take
+        second = record(WebSocket(base, open_timeout=2.0))
+        assert not threading.Event().wait(2.5)  # longer than the second one may take
         assert second.types == []
         go.set()
         first.wait("open")
