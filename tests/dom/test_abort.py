@@ -190,13 +190,18 @@ def test_a_timeout_waits_at_least_its_time(run_on_loop):
     assert run_on_loop(main) == []
 
 
-def test_timeouts_abort_in_the_order_of_their_times(run_on_loop, log):
+def test_timeouts_abort_in_the_order_of_their_times(run_on_loop, log, monkeypatch):
     async def main():
-        done = asyncio.Event()
-        signals = {time: AbortSignal.timeout(time) for time in (15, 5, 10)}
-        for time, signal in signals.items():
-            signal.onabort = lambda event, time=time: log.append(time)
-        signals[15].addEventListener("abort", lambda event: done.set())
+        done, loop = asyncio.Event(), asyncio.get_running_loop()
+        now = loop.time()
+        with monkeypatch.context() as patch:  # they begin at one time, however long it takes
+            patch.setattr(loop, "time", lambda: now)
+            signals = {time: AbortSignal.timeout(time) for time in (15, 5, 10)}
+            for time, signal in signals.items():
+                signal.onabort = lambda event, time=time: log.append(time)
+            signals[15].addEventListener("abort", lambda event: done.set())
+            for _ in range(3):
+                await asyncio.sleep(0)
         await done.wait()
 
     assert run_on_loop(main) == []
