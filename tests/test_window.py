@@ -7,6 +7,7 @@ import gc
 import os
 import socket
 import threading
+import time
 import weakref
 from typing import Any
 
@@ -270,7 +271,7 @@ def test_what_was_sent_before_still_leaves(
             recorder.ws.close(3000)
         window.close()
         # the loop has seen to it, and only then does the server begin to read
-        asyncio.run_coroutine_threadsafe(nothing(), recorder.ws._page.loop).result(10)
+        asyncio.run_coroutine_threadsafe(nothing(), recorder.ws._page.loop).result(20)
         script.may_read.set()
         server.wait_scripts()
     all_came = script.received == messages  # a diff of 20 MB takes long
@@ -356,12 +357,15 @@ def test_a_socket_of_a_closed_window_is_collected(websockets_server: Any) -> Non
     opened = threading.Event()
     ws = window.WebSocket("/")
     ws.onopen = lambda event: opened.set()
-    assert opened.wait(10)
+    assert opened.wait(20)
     page, gone = ws._page, weakref.ref(ws)
     window.close()
-    asyncio.run_coroutine_threadsafe(nothing(), page.loop).result(10)
+    asyncio.run_coroutine_threadsafe(nothing(), page.loop).result(20)
     del ws
-    gc.collect()
+    deadline = time.monotonic() + 20
+    while gone() is not None and time.monotonic() < deadline:  # its end is still under way
+        gc.collect()
+        time.sleep(0.005)
     assert gone() is None
 
 
