@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -33,6 +33,13 @@ def connect(
         check=False,
         env={**os.environ, "PYTHONIOENCODING": "utf-8", **env},
     )
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for what the server's thread does when the command has ended already, or give up."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def test_a_pipe_sends_its_lines_and_gets_the_replies(echo_url: str) -> None:
@@ -64,6 +71,7 @@ def test_wait_0_closes_at_once(websockets_server: Any) -> None:
 
     ended = connect(websockets_server(script), "--wait", "0", stdin=b"x\n" * 1000)
     assert ended.returncode == 0
+    until(lambda: received)
     assert received == ["x"] * 1000
 
 
@@ -94,6 +102,7 @@ def test_protocol_header_and_close_arguments(websockets_server: Any) -> None:
         "--close-code", "4001", "--close-reason", "bye", "--wait", "0",
     )  # fmt: skip
     assert ended.returncode == 0
+    until(lambda: len(seen) == 2)
     assert seen == [("b", "7"), (4001, "bye")]
 
 
@@ -260,9 +269,7 @@ def test_ctrl_c_ends_at_once_with_1001(websockets_server: Any) -> None:
         os.kill(terminal.process.pid, signal.SIGINT)
         assert terminal.end() == 130
     assert b"Traceback" not in terminal.output
-    deadline = time.monotonic() + DEADLINE
-    while not codes and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: codes)
     assert codes == [1001]
 
 
@@ -312,6 +319,7 @@ def test_no_key_is_lost_between_two_lines_at_the_prompt(websockets_server: Any) 
             terminal.type(f"line {number}\r".encode())
         terminal.type(b"\x04")
         assert terminal.end() == 0
+    until(lambda: 1000 in received)
     assert received == [*(f"line {number}" for number in range(50)), 1000]
 
 
