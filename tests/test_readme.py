@@ -142,7 +142,7 @@ def test_the_speed_that_readme_shows_is_the_last_run_of_the_benchmarks() -> None
 
 def test_the_failure_that_readme_shows(tmp_path: Path) -> None:
     block = TEST_BLOCKS[0].replace('json({"joined": "lobby"', 'json({"joined": "hall"')
-    block = block.replace('json={"joined": "lobby"})', 'json={"joined": "lobby"}, timeout=0.5)')
+    block = block.replace('json={"joined": "lobby"})', 'json={"joined": "lobby"}, timeout=3)')
     (tmp_path / "test_example.py").write_text(block)
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],

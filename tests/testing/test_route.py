@@ -78,7 +78,7 @@ async def test_an_async_handler_on_the_tests_loop(page: Page) -> None:
 
     ws = page.WebSocket("ws://a.example/")
     ws.onopen = lambda event: ws.send("x")
-    assert await asyncio.wait_for(got.get(), 5) == "x"
+    assert await asyncio.wait_for(got.get(), 20) == "x"
     page.may_leave_open = True  # the handler is at work when the test ends
 
 
@@ -312,7 +312,7 @@ def test_a_handshake_takes_no_longer_than_open_timeout(page: Page, ws_server: An
 
 def test_a_handshake_on_its_way_can_be_closed_or_cut(page: Page, ws_server: Any) -> None:
     url = echo_server(ws_server)
-    page.emulate(latency=0.6)
+    page.emulate(latency=2)
     closed = page.tap(page.WebSocket(url))
     ws_server.wait_for_connections(1)  # the response is on its way
     closed.ws.close()

@@ -35,6 +35,14 @@ def opened(page: Page, url: str) -> Any:
     return tap
 
 
+def until_shown(tap: Any, line: str) -> None:
+    """Wait for a line of the timeline, and take nothing off the waits that come then."""
+    deadline = time.monotonic() + 20
+    while line not in str(tap.timeline):
+        assert time.monotonic() < deadline, str(tap.timeline)
+        time.sleep(0.001)
+
+
 # -- the issue's own words
 
 
@@ -120,6 +128,7 @@ def test_a_message_that_was_returned_before_is_shown_as_such(page: Page, echo: s
         tap.ws.send(data)
         tap.wait_for_message(text=data)
     tap.ws.send("other")
+    until_shown(tap, "↓ other")
     with pytest.raises(Failed) as caught:
         tap.wait_for_message(where=lambda data: json.loads(data)["a"] == 1, timeout=0.01, json={})
     assert (
@@ -249,9 +258,9 @@ def test_none_for_without_a_pong_says_so(page: Page, ws_server: WebSocketServer)
         peer.stall()
         peer.send("stalled")
 
-    page.default_timeout = 0.1
     tap = opened(page, ws_server.url)
     tap.wait_for_message(text="stalled", timeout=20)
+    page.default_timeout = 0.1  # the pong's
     with pytest.raises(Failed, match="a pong, to be sure that nothing is on its way"):
         tap.none_for(0.01)
     page.may_leave_open = True
@@ -273,7 +282,7 @@ def test_snapshots_of_a_server_that_greets_are_alike(
     def session(wait: bool) -> str:
         ws = page.WebSocket(ws_server.url + "/greet")
         timeline = page.timelines[-1]
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 20
         while wait and "↓ welcome" not in str(timeline) and time.monotonic() < deadline:
             time.sleep(0.001)
         tap = page.tap(ws)
@@ -329,6 +338,7 @@ def test_bad_arguments(page: Page, echo: str) -> None:
 def test_the_message_has_the_whole_timeline(page: Page, echo: str) -> None:
     tap = opened(page, echo)
     tap.ws.send('{"joined": "hall"}')
+    until_shown(tap, '↓ {"joined": "hall"}')
     with pytest.raises(Failed) as caught:
         tap.wait_for_message(json={"joined": "lobby"}, timeout=0.3)
     text = re.sub(r"[0-9]\.[0-9]{3}", "T.TTT", str(caught.value).replace(echo, "URL"))
@@ -367,11 +377,11 @@ def test_a_users_test_fails_at_its_own_line(run: Run) -> None:
                 peer.send("other")
                 peer.wait_closed()
             tap = page.tap(page.WebSocket(ws_server.url))
-            tap.wait_for_message(text="wanted", timeout=0.2)
+            tap.wait_for_message(text="wanted", timeout=2)
         """,
         failed=1,
     )
-    assert '>       tap.wait_for_message(text="wanted", timeout=0.2)' in text
+    assert '>       tap.wait_for_message(text="wanted", timeout=2)' in text
     assert "T.TTT" in re.sub(r"[0-9]\.[0-9]{3}", "T.TTT", text)
     assert "is another text" in text
     assert "waiting.py" not in re.sub(r"webapi\.testing\.waiting\.Failed", "", text)
