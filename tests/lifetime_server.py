@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-DEADLINE = 40.0
+DEADLINE = 80.0
 """Seconds that anything here may take; generous, for a loaded machine."""
 
 

@@ -43,6 +43,9 @@ def name() -> str:
 SLOW_STEP = re.compile(r"Executing <.*> took \d+\.\d{3} seconds\n")
 
 
+LONG_UNLOAD = "import webapi.html.background as page; page.UNLOAD_TIMEOUT = 60; del page\n"
+
+
 @dataclass
 class Result:
     code: int
@@ -143,6 +146,8 @@ def start_script(
     """Start `source` as a script: `URL` in it becomes the server's URL for this test.
 
     Args of the function: the source; Python's own options; `kind`, what the server does; `host`.
+    At its exit the script waits for a minute, not for 2 s, where it should not wait at all: so that
+    a test can tell that from a machine which stands still for a while.
     """
     started: list[Script] = []
     # A shell without job control starts what it runs in the background with SIGINT ignored, and
@@ -160,7 +165,7 @@ def start_script(
         **options: Any,
     ) -> Script:
         where = url or lifetime_server.url(kind, name, host)
-        text = textwrap.dedent(source).replace("URL", repr(where))
+        text = LONG_UNLOAD + textwrap.dedent(source).replace("URL", repr(where))
         path = tmp_path / f"script{len(started)}.py"
         path.write_text(text)
         script = Script([*python_options, *(arguments or [str(path)])], tmp_path, **options)

@@ -10,7 +10,7 @@ import pytest
 from webapi import UNDEFINED, Event, EventTarget
 from webapi.html.event_handlers import EventHandlerAttribute
 
-DEADLINE = 40.0
+DEADLINE = 45.0
 
 
 class Thing(EventTarget):

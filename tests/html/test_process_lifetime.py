@@ -19,16 +19,24 @@ from lifetime_server import DEADLINE, LifetimeServer
 
 pty = pytest.importorskip("pty", reason="the lifetime tests drive POSIX processes and signals")
 
-AT_ONCE = 1.0
-"""Seconds that "at once" may take, on a machine that is not loaded."""
+AT_ONCE = 15.0
+"""Seconds that "at once" may take. The waits that it must not do take 20 s (open_timeout), or 60 s
+(`start_script` makes UNLOAD_TIMEOUT so long), or for ever."""
 
 Start = Callable[..., Any]
 
 
 def assert_at_once(seconds: float) -> None:
-    # The waits that it must not do take 2 s (UNLOAD_TIMEOUT), 20 s (open_timeout) or for ever.
-    loaded = os.getloadavg()[0] > (os.cpu_count() or 1)
-    assert seconds < (8 * AT_ONCE if loaded else AT_ONCE)
+    assert seconds < AT_ONCE
+
+
+def press_until_it_ends(script: Any) -> None:
+    """Press Ctrl-C, and again when it has had its chance and was not heard."""
+    for _ in range(5):
+        script.interrupt()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            script.process.wait(5)
+            break
 
 
 @pytest.fixture
@@ -292,7 +300,7 @@ def test_second_ctrl_c_ends_a_process_whose_listener_blocks(start_script: Start)
     script.interrupt()
     with pytest.raises(subprocess.TimeoutExpired):
         script.process.wait(0.5)
-    script.interrupt()
+    press_until_it_ends(script)
     result = script.end()
     assert (result.code, result.err) == (-signal.SIGINT, "")
     assert_at_once(result.seconds)
@@ -334,7 +342,7 @@ def test_ctrl_c_while_a_thread_of_the_users_outlives_main(
         def linger():
             while ws.readyState != 1: pass
             ws.onmessage = None
-            while not getattr(threading.main_thread(), "_is_stopped", True): stop.wait(0.01)
+            while threading.main_thread().is_alive(): stop.wait(0.01)
             stop.wait(0.2)
             ws.onmessage = print
             print("lingering", flush=True)
@@ -403,11 +411,7 @@ def test_ctrl_c_while_a_timer_of_the_users_starts_the_next(start_script: Start) 
     # From 3.13 on Python does not hear a Ctrl-C that comes while it goes from one thread's end to
     # the wait for the next thread; without this library it lost 10 of 200 on a busy machine. A user
     # presses the keys again, and so does this test, when the first time has had its chance.
-    for _ in range(5):
-        script.interrupt()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            script.process.wait(5)
-            break
+    press_until_it_ends(script)
     result = script.end()
     assert "KeyboardInterrupt" in result.err  # Python's, of its wait for the thread
     assert "webapi" not in result.err
@@ -682,6 +686,7 @@ def test_leaves_a_socket():
     while ws.readyState != 1: time.sleep(0.01)
 """,
     )
+    # a wait would be for good; all else is the time that pytest itself takes
     script = start_script(
         "",
         arguments=[
@@ -690,12 +695,10 @@ def test_leaves_a_socket():
         ],
     )  # fmt: skip
     lifetime_server.wait_for(name)
-    script.since = time.monotonic()
     result = script.end()
     assert result.code == 0, result.out + result.err
     assert "1 passed" in result.out
     assert result.err == ""
-    assert result.seconds < DEADLINE / 4
     assert lifetime_server.wait_over(name)[0].code == 1001
 
 
