@@ -118,7 +118,7 @@ def test_the_state_is_closing_between_the_servers_close_and_the_end(record: Any)
         ws = WebSocket(server.url)
         recorder = record(ws)
         recorder.wait("open")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 20
         while ws.readyState == WebSocket.OPEN and time.monotonic() < deadline:
             time.sleep(0.001)
         assert ws.readyState == WebSocket.CLOSING
@@ -434,8 +434,11 @@ def test_each_message_has_an_event_of_its_own_as_far_as_anybody_can_tell(
         ws.onmessage = lambda event: keep(kept, event)
         if listeners > 1:
             ws.addEventListener("message", lambda event: None)
-        ws.onclose = lambda event: asyncio.get_running_loop().call_later(0.1, done.set)
-        assert done.wait(10)
+        ws.onclose = lambda event: done.set()
+        assert done.wait(20)
+    deadline = time.monotonic() + 20
+    while len(kept) < len(expected) and time.monotonic() < deadline:  # coroutines go on for a while
+        time.sleep(0.005)
     if keep is keep_weakly:
         assert [entry[1] for entry in kept] == expected
     elif keep in (keep_event, keep_in_exception):
@@ -458,7 +461,7 @@ def test_a_lone_handler_that_raises_is_reported_too(monkeypatch: pytest.MonkeyPa
         ws = WebSocket(server.url)
         ws.onmessage = lambda event: 1 / 0
         ws.onclose = lambda event: done.set()
-        assert done.wait(10)
+        assert done.wait(20)
     assert [type(error) for error in reported] == [ZeroDivisionError]
 
 
@@ -477,12 +480,12 @@ def test_a_slow_handler_is_the_back_pressure(record: Any) -> None:
 
         def onmessage(event: Any) -> None:
             blocked.set()
-            assert go.wait(10)
+            assert go.wait(40)
 
         ws.onmessage = onmessage
-        assert blocked.wait(10)
+        assert blocked.wait(20)
         before = -1
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 20
         while before != sent[0] and time.monotonic() < deadline:  # until it sends no more
             before = sent[0]
             time.sleep(0.1)
@@ -529,7 +532,7 @@ def test_a_handler_may_make_sockets(echo_url: str) -> None:
 
     ws = WebSocket(echo_url)
     ws.onopen = onopen
-    assert done.wait(10)
+    assert done.wait(20)
     assert threads[0] == threads[1] != threading.get_ident()
 
 
@@ -551,7 +554,7 @@ def test_async_handlers_start_in_order_and_may_wait(echo_url: str) -> None:
             ws.send("2")
 
         ws.onmessage, ws.onopen = onmessage, onopen
-        await asyncio.wait_for(done.wait(), 10)
+        await asyncio.wait_for(done.wait(), 20)
         return seen
 
     assert asyncio.run(main()) == ["start 1", "start 2", "end 1", "end 2"]
