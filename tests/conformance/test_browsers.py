@@ -237,7 +237,7 @@ def test_webapi_writes_a_trace(browsers: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["chromium", "firefox"])
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_browser_agrees(browsers: Any, name: str) -> None:
     judge = browsers("judges").JUDGES[name]
     if judge.program() is None:
@@ -340,7 +340,7 @@ def only_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 ONE = ("--only", "states/close-reason-when-open")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_run_without_the_browsers_that_it_asks_for_is_not_green(
     browsers: Any, only_node: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -358,7 +358,7 @@ def test_a_run_without_the_browsers_that_it_asks_for_is_not_green(
     assert browsers("runner").main([*ONE, "--missing-ok"]) == 0
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_what_undici_alone_judged_has_not_passed(
     browsers: Any, only_node: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -366,7 +366,7 @@ def test_what_undici_alone_judged_has_not_passed(
     assert "0 passed, 0 failed, 1 that no browser judged\n" in capsys.readouterr().out
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_an_apt_that_fails_leaves_no_green_run(
     browsers: Any,
     only_node: Path,
@@ -381,7 +381,7 @@ def test_an_apt_that_fails_leaves_no_green_run(
     assert "no network" in capsys.readouterr().err
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_an_idl_that_cannot_be_checked_is_not_green(
     browsers: Any,
     tmp_path: Path,

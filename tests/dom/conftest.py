@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-DEADLINE = 40.0
+DEADLINE = 45.0
 
 
 class Reports:

@@ -13,7 +13,7 @@ import pytest
 from webapi import UNDEFINED, AbortController, AbortSignal, DOMException, Event, EventTarget
 from webapi.html.background import background
 
-DEADLINE = 40.0
+DEADLINE = 45.0
 
 
 @pytest.fixture

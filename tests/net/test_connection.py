@@ -352,7 +352,7 @@ def test_a_long_message_is_compressed_in_several_turns(websockets_server: Any) -
     message = bytes(32 * MIB)
     url = websockets_server(receive, compression="deflate")
     asyncio.run(main())
-    assert ended.wait(10)
+    assert ended.wait(20)
     assert len(received) == 2
     all_came = received == [message, "behind"]
     assert all_came
@@ -385,7 +385,7 @@ def test_compressing_is_progress(
     recorder.ws.send(random.Random(1).randbytes(MIB // 2).hex() * 32)
     recorder.ws.close(3000)
     recorder.wait("close")
-    assert came.wait(10)
+    assert came.wait(20)
     assert received == [32 * MIB]
     assert 0.03 in timeouts
 

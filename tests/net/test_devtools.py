@@ -49,7 +49,7 @@ class Log:
 
     def wait(self, name: str, count: int = 1) -> dict[str, Any]:
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.all(name)) >= count, 15), self.names
+            assert self._changed.wait_for(lambda: len(self.all(name)) >= count, 45), self.names
             return self.all(name)[count - 1]
 
     def frames(self, name: str) -> list[tuple[int, bool, Any]]:
@@ -410,7 +410,7 @@ def test_what_was_never_opened_is_never_closed() -> None:
     gc.collect()
     queued = threading.Event()
     EventLoop.current().queue_task(queued.set)
-    assert queued.wait(10)
+    assert queued.wait(20)
     assert told == []
 
 

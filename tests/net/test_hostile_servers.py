@@ -40,7 +40,7 @@ KIB, MIB = 1024, 1024 * 1024
 RSV1 = 4
 HUGE = (1 << 63) - 1
 
-DEADLINE = 100.0
+DEADLINE = 120.0
 # A page, its buffer for reading, a connection and its log.
 PAGE = MIB
 # Under coverage each line costs ten times as much.

@@ -27,7 +27,7 @@ from webapi import WebSocket, Window
 from webapi.net.proxy import parse_proxy, proxy_of_environment
 from webapi.testing import Peer, Server
 
-DEADLINE = 40.0
+DEADLINE = 45.0
 SILENCE = 2
 """Seconds of `open_timeout`; all steps before the one that takes too long are done by then."""
 

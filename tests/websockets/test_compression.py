@@ -27,7 +27,7 @@ from webapi.testing import Peer, Server
 KIB, MIB = 1024, 1024 * 1024
 RSV1 = 4
 
-DEADLINE = 40.0
+DEADLINE = 45.0
 
 
 async def accept_and_wait(peer: Peer) -> None:

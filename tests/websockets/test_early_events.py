@@ -210,7 +210,7 @@ def test_inside_a_handler_nothing_waits(server: LifetimeServer, name: str) -> No
 
 
 @pytest.mark.stress
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_10000_sockets_from_a_foreign_thread_lose_no_event(
     server: LifetimeServer, name: str
 ) -> None:
@@ -277,7 +277,7 @@ print(lost)
 
 
 @pytest.mark.stress
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(
     sys.platform != "linux", reason="a stopped child is seen through Linux's waitid"
 )
@@ -299,7 +299,7 @@ def test_a_process_that_stands_still_for_a_while_loses_no_event(
 
 
 @pytest.mark.stress
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives each thread its own priority")
 def test_a_maker_that_hardly_gets_a_processor_loses_no_event(
     server: LifetimeServer, name: str

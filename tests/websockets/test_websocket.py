@@ -470,11 +470,11 @@ def test_close_while_the_handshake_is_under_way_closes_its_connection(record: An
     with Server(script, handshake=False) as server:
         ws = WebSocket(server.url)
         recorder = record(ws)
-        assert asked.wait(10)
+        assert asked.wait(20)
         ws.close()
         assert recorder.wait("close").code == 1006
         assert recorder.types == ["error", "close"]
-        assert gone.wait(10)
+        assert gone.wait(20)
 
 
 def test_close_in_the_turn_in_which_the_handshake_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -495,12 +495,12 @@ def test_close_in_the_turn_in_which_the_handshake_succeeds(monkeypatch: pytest.M
         ws, types, done = WebSocket(url), list[str](), asyncio.Event()
         ws.onopen = ws.onerror = lambda event: types.append(event.type)
         ws.onclose = lambda event: (types.append(f"{event.type} {event.code}"), done.set())
-        await asyncio.wait_for(done.wait(), 10)
+        await asyncio.wait_for(done.wait(), 20)
         return types
 
     with Server(script) as server:
         assert asyncio.run(main(server.url)) == ["error", "close 1006"]
-        assert gone.wait(10)
+        assert gone.wait(20)
 
 
 def test_close_during_connecting_is_logged_in_one_line(
