@@ -364,7 +364,8 @@ class Timeline:
         """Break a long line for a terminal."""
         if not self._terminal.is_tty:
             return [text]
-        width = shutil.get_terminal_size().columns
+        # Before Python 3.11, 0 columns where the terminal does not know; and one may be narrow.
+        width = max(shutil.get_terminal_size().columns or 80, len(indent) + 20)
         first, *rest = textwrap.wrap(
             indent + text, width, subsequent_indent=indent, break_on_hyphens=False
         )
