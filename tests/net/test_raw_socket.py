@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import select
 import socket
+from typing import Any
 
-from webapi.net.raw_socket import left_of, send_some
+import pytest
+
+from webapi.html.event_loop import EventLoop
+from webapi.net.raw_socket import Linger, left_of, send_some
 
 
 class WithoutSendmsg:
@@ -39,3 +45,22 @@ def test_what_the_kernel_does_not_take_is_left() -> None:
             while len(received) < sent:
                 received += theirs.recv(1 << 20)
             assert received + left == b"".join(data)
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="needs Linux's epoll")
+def test_a_socket_that_ctrl_c_left_half_registered_is_closed_at_once() -> None:
+    """A KeyboardInterrupt may leave `selectors` between the kernel's table and its own."""
+
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        page = EventLoop.current()
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            loop._selector._selector.register(ours.fileno(), select.EPOLLIN)
+            Linger(page, ours, 60)
+            assert ours.fileno() == -1
+            assert theirs.recv(1) == b""
+            assert not page.connections
+
+    asyncio.run(main())

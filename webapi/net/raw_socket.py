@@ -75,8 +75,11 @@ class Linger:
         with suppress(OSError):
             sock.shutdown(socket.SHUT_WR)
         page.connections.add(self)
-        page.loop.add_reader(sock.fileno(), self._read)
         self.timer = page.call_later(seconds, self.end)
+        try:
+            page.loop.add_reader(sock.fileno(), self._read)
+        except OSError:  # Ctrl-C left the socket in the kernel's table and not in the selector's
+            self.end()
 
     def _read(self) -> None:
         try:
