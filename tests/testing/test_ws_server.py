@@ -187,7 +187,7 @@ def test_a_broadcast_does_not_wait_for_one_that_does_not_read(
 
     @ws_server.route("/")
     def script(peer: ScriptPeer) -> None:
-        peer.wait_closed()
+        peer.wait_closed(timeout=100)
 
     slow = page.tap(page.WebSocket(ws_server.url))
     slow.wait_for("open")
@@ -201,9 +201,9 @@ def test_a_broadcast_does_not_wait_for_one_that_does_not_read(
         await ws_server.broadcast(data)
 
     asyncio.run(broadcast()) if is_async else ws_server.broadcast(data)
-    tap.wait_for_message(data=data)
+    tap.wait_for_message(data=data, timeout=60)
     page.emulate()
-    slow.wait_for_message(data=data)
+    slow.wait_for_message(data=data, timeout=60)
     slow.ws.close()
     tap.ws.close()
 
