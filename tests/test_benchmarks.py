@@ -175,3 +175,13 @@ def test_a_peer_that_prints_no_figures_has_failed(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(runner, "_command", lambda peer: [sys.executable, "-c", "print('oh')"])
     with Server() as server, pytest.raises(runner.PeerFailed, match="no figures: 'oh"):
         call_peer("webapi", "flood", {}, server)
+
+
+def test_a_whole_run_shows_its_tables_in_readme(record: dict[str, Any], tmp_path: Path) -> None:
+    """Issue: one command, whose table and chart README shows."""
+    readme = tmp_path / "README.md"
+    shown = (ROOT / "README.md").read_text()
+    assert markdown(record) in shown
+    readme.write_text(shown.replace(markdown(record), "an older run's\n"))
+    command.show_in(readme, record)
+    assert readme.read_text() == shown
