@@ -526,6 +526,44 @@ def test_sys_exit_in_a_listener_ends_the_program(
     assert lifetime_server.wait_over(name)[0].code == 1001
 
 
+@pytest.mark.parametrize(
+    ("statement", "code", "err"),
+    [
+        ("sys.exit(3)", 3, ""),
+        ("sys.exit('no')", 1, "no\n"),
+        ("sys.exit()", 0, ""),
+        ("raise ValueError('term')", 1, "ValueError: term\n"),
+    ],
+)
+@pytest.mark.parametrize("thread", ["", "Thread(target=outliving.wait).start()"])
+def test_what_a_signals_handler_raises_while_the_process_waits_ends_it(
+    start_script: Start, lifetime_server: LifetimeServer, name: str, thread: str,
+    statement: str, code: int, err: str,
+) -> None:  # fmt: skip
+    """As `docker stop` and systemd end a program: SIGTERM, and `sys.exit()` in its handler."""
+    script = start_script(
+        f"""
+        import signal, sys
+        from threading import Event, Thread
+        def terminate(*_):
+            {statement}
+        signal.signal(signal.SIGTERM, terminate)
+        outliving = Event()
+        {thread}
+        """
+        + WAITING.replace("\n", "\n    ")
+    )
+    script.wait_line("waiting")
+    script.process.send_signal(signal.SIGTERM)
+    result = script.end()
+    assert (result.code, result.out) == (code, "waiting\nexit function\n")
+    assert result.err.endswith(err)
+    assert result.err.count("Traceback") == statement.count("raise")
+    assert "ignored" not in result.err
+    assert_at_once(result.seconds)
+    assert lifetime_server.wait_over(name)[0].code == 1001
+
+
 def test_sys_exit_in_a_listener_lets_main_go_on(run_script: Start) -> None:
     """As in a thread: it does not stop what the main program does."""
     result = run_script(

@@ -5,7 +5,7 @@ the main program is done, the process waits here until nothing keeps the backgro
 alive. It never waits where that would hang somebody: after Ctrl-C or an uncaught exception, in an
 interactive interpreter, at the end of a pytest run, or in a `fork()`ed child for its parent's
 sockets. `sys.exit()` in a listener ends the page at once, and the process when the main program is
-done, with that exit status.
+done, with that exit status; in a signal's handler, while the process waits, it ends both at once.
 """
 
 from __future__ import annotations
@@ -181,10 +181,24 @@ def _wait_until_idle() -> None:
         if page.exit is None:
             with contextlib.suppress(concurrent.futures.CancelledError):  # sys.exit() in a listener
                 asyncio.run_coroutine_threadsafe(page.until_idle(), page.loop).result()
-    except KeyboardInterrupt:
-        _end_process(page, _die_of_interrupt)
+    except BaseException as exception:
+        _end_by_signal(page, exception)
     if page.exit is not None:
         _end_process(page, lambda: os._exit(_exit_status(page.exit)))
+
+
+def _end_by_signal(page: BackgroundEventLoop, exception: BaseException) -> None:
+    """End the process by what a signal's handler raised while it waited: Ctrl-C's, or a program's.
+
+    Python itself would say that it ignores the exception, and the wait would begin anew.
+    """
+    if isinstance(exception, KeyboardInterrupt):
+        _end_process(page, _die_of_interrupt)
+    elif isinstance(exception, SystemExit):
+        _end_process(page, lambda: os._exit(_exit_status(exception)))
+    else:
+        sys.excepthook(type(exception), exception, exception.__traceback__)
+        _end_process(page, lambda: os._exit(1))
 
 
 def _end_process(page: BackgroundEventLoop, end: Callable[[], object]) -> None:
@@ -255,9 +269,9 @@ def _join(threads: list[threading.Thread]) -> None:
         for thread in threads:
             with contextlib.suppress(RuntimeError):  # it is about to start
                 thread.join()
-    except KeyboardInterrupt:
+    except BaseException as exception:
         if _current is not None:
-            _end_process(_current, _die_of_interrupt)
+            _end_by_signal(_current, exception)
 
 
 def _died_of_interrupt() -> bool:
