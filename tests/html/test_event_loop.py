@@ -359,6 +359,25 @@ def test_an_interrupt_in_a_task_does_not_end_the_background_thread(
     assert isinstance(reported[0], KeyboardInterrupt)
 
 
+def test_a_listener_that_stops_the_background_loop_stops_nobody(
+    lifetime_server: LifetimeServer, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Programs that had a loop of their own end it so; this one is everybody's."""
+    events: list[object] = []
+
+    def open_socket() -> None:
+        ws = WebSocket(lifetime_server.url("greet", name))
+        ws.onopen = lambda event: asyncio.get_running_loop().stop()
+        ws.onmessage = lambda event: (events.append(event.data), ws.close(1000))
+        ws.onclose = lambda event: events.append(event.code)
+
+    open_socket()
+    wait_until(lambda: events == ["welcome", 1000])
+    open_socket()
+    wait_until(lambda: events == ["welcome", 1000] * 2)
+    assert "loop.stop() is ignored" in caplog.text
+
+
 def test_an_error_of_the_loop_without_an_exception_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -71,7 +71,9 @@ class BackgroundEventLoop(EventLoop):
         while True:
             try:
                 self.loop.run_forever()
-                break
+                if self.stopping:
+                    break
+                _log.warning("loop.stop() is ignored: the background loop is the whole process's")
             except BaseException as exception:  # a task's or a timer's SystemExit, for one
                 self.report_exception(exception)
         self.loop.close()
