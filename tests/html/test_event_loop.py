@@ -196,6 +196,33 @@ def test_sockets_left_open_are_closed_with_1001_when_the_loop_shuts_down(
     assert events == []
 
 
+@pytest.mark.parametrize("run", [asyncio.run, webapi.run])
+@pytest.mark.parametrize("state", ["OPEN", "CONNECTING"])
+def test_a_socket_whose_loop_has_ended_is_closed(
+    lifetime_server: LifetimeServer, name: str, run: Callable[..., Any], state: str
+) -> None:
+    """What is sent then is lost, and a program must be able to see that."""
+    events: list[str] = []
+
+    async def main() -> None:
+        ws = WebSocket(lifetime_server.url("echo", name))
+        opened = asyncio.Event()
+        ws.onopen = lambda event: opened.set()
+        ws.onmessage = ws.onclose = ws.onerror = lambda event: events.append(event.type)
+        await opened.wait()
+        made.append(ws if state == "OPEN" else WebSocket(ws.url))
+        raise ValueError("the end")
+
+    made: list[WebSocket] = []
+    with pytest.raises(ValueError, match="the end"):
+        run(main) if run is webapi.run else run(main())
+    (ws,) = made
+    assert ws.readyState == WebSocket.CLOSED
+    ws.send("lost")
+    ws.close()
+    assert (ws.readyState, ws.bufferedAmount, events) == (WebSocket.CLOSED, 4, [])
+
+
 LEFT_OPEN = """
     import asyncio, gc, socket
     from webapi import WebSocket

@@ -1184,6 +1184,7 @@ def test_fork_leaves_the_parents_sockets_alone(
     while ws.readyState != 1: time.sleep(0.01)
     pid = os.fork()
     if pid == 0:
+        assert ws.readyState == WebSocket.CLOSED
         ws.send("from the child, on the parent's socket")
         print(use(URL + "-child"), flush=True)
         ws.close(3000)

@@ -116,6 +116,9 @@ class Owner(Protocol):
 
     def _connection_closed(self, closed: Closed) -> None: ...
 
+    def _page_is_gone(self) -> None:
+        """Take note that its loop ended: nothing will happen any more, and nothing is fired."""
+
     def _queue_changed(self) -> None:
         """The queue was emptied, or has something that must wait."""
 
@@ -820,6 +823,7 @@ class Connection:
 
         Spec: https://websockets.spec.whatwg.org/#make-disappear
         """
+        self._tell_gone()
         if self.state is OPENING:
             self._end_opening()
         elif self.state is not CLOSED and self.sock is not None:
@@ -830,6 +834,11 @@ class Connection:
                     self._send_now(sock, frames.GOING_AWAY)
                 self._drop(keep_socket=True)
                 Linger(self.page, sock, END_TIMEOUT)
+
+    def _tell_gone(self) -> None:
+        owner, self._owner = self._owner(), _nobody
+        if owner is not None:
+            owner._page_is_gone()
 
     def _is_in_frame(self) -> bool:
         """Tell whether the kernel may have a part of a frame only, so that none may follow."""
@@ -875,6 +884,7 @@ class Connection:
 
     def abandon_after_fork(self) -> None:
         """Close a child process's copy of the socket; the parent's loop stays as it is."""
+        self._tell_gone()
         self.state = CLOSED
         for sock in (self.sock, self._opening_sock):
             if sock is not None:

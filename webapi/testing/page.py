@@ -48,7 +48,8 @@ class WebSocket(websocket.WebSocket):
     """A page's `WebSocket` whose timeline the page keeps."""
 
     _test_page: ClassVar[Any]
-    _cut_short = False
+    # its state where it was neither closed nor closing when its loop was shut down
+    _left_in = ""
 
     @property
     def _message_function(self) -> None:
@@ -65,6 +66,11 @@ class WebSocket(websocket.WebSocket):
         page._timeline_of(self).url = self.url
         _watch_reports(self._page)
         page._add(self)
+
+    def _page_is_gone(self) -> None:
+        if self.readyState == self.OPEN:
+            self._left_in = "OPEN"
+        super()._page_is_gone()
 
     def _dispatch(self, event: Event) -> bool:
         page: Page = self._test_page
@@ -363,7 +369,7 @@ class Page(Window):
         for made in self._made:
             ws = made()
             if ws is not None and ws._connection._options.request_id == request_id:
-                ws._cut_short = ws.readyState == ws.CONNECTING
+                ws._left_in = "CONNECTING" if ws.readyState == ws.CONNECTING else ""
 
     async def _reach(self, options: Options, dialled: Dialled) -> Established:
         url = options.url.href
@@ -395,9 +401,9 @@ class Page(Window):
             return
         for tap in self._taps:
             ws = cast("WebSocket", tap.ws)
-            if ws._cut_short or ws.readyState in (ws.CONNECTING, ws.OPEN):
+            if ws._left_in or ws.readyState in (ws.CONNECTING, ws.OPEN):
                 made = "".join(ws._made_at.format())
-                when = " (CONNECTING when its loop was shut down)" if ws._cut_short else ""
+                when = f" ({ws._left_in} when its loop was shut down)" if ws._left_in else ""
                 self.problems.add(
                     Failed(
                         f"{ws!r} was left open{when}: "

@@ -209,6 +209,17 @@ class Feedback(EventTarget):
         with suppress(RuntimeError):  # the loop is closed
             self._page.queue_task(self._vanish)
 
+    def _page_is_gone(self) -> None:
+        """Be closed, and fire nothing any more, because the loop that it lived on ended.
+
+        Without the lock: in a `fork()`ed child, a thread that is not there may hold it.
+        """
+        self._ready_state = CLOSED
+        self._gone = True
+        if self._early is not None:
+            self._early.waiting.clear()
+        self._update_liveness()
+
     def _vanish(self) -> None:
         if self._early is not None:
             self._early.waiting.clear()
