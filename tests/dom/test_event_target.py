@@ -823,9 +823,11 @@ def test_decorators_stack(target, log):
 # -- exceptions: https://html.spec.whatwg.org/#report-the-exception --------------------------------
 
 
-@pytest.mark.parametrize(
-    "error", [ValueError("v"), SystemExit(1), asyncio.CancelledError(), StopIteration()]
-)
+# what is no Exception, too: nobody else would tell of it
+ERRORS = [ValueError("v"), asyncio.CancelledError(), GeneratorExit(), pytest.fail.Exception("f")]
+
+
+@pytest.mark.parametrize("error", [*ERRORS, SystemExit(1), StopIteration()])
 def test_off_the_loop_an_exception_goes_to_the_thread_hook_and_the_others_run(
     target, log, reports, error
 ):
@@ -841,7 +843,7 @@ def test_off_the_loop_an_exception_goes_to_the_thread_hook_and_the_others_run(
     assert error.__traceback__ is not None
 
 
-@pytest.mark.parametrize("error", [ValueError("v"), asyncio.CancelledError()])
+@pytest.mark.parametrize("error", ERRORS)
 def test_on_a_loop_an_exception_goes_to_its_handler_and_the_others_run(
     target, log, reports, run_on_loop, error
 ):

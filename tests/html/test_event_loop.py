@@ -369,6 +369,32 @@ def test_exceptions_on_the_background_loop_go_to_threading_excepthook(
     wait_until(lambda: got == ["welcome", 1000])
 
 
+@pytest.mark.parametrize("listeners", [1, 2])
+def test_a_socket_lives_on_whatever_its_listener_raises(
+    lifetime_server: LifetimeServer, name: str, reported: list[BaseException | None], listeners: int
+) -> None:
+    """As `pytest.fail()` does, which raises no Exception."""
+    ws = WebSocket(lifetime_server.url("echo", name))
+    got: list[object] = []
+
+    def listener(event: Any) -> None:
+        got.append(event.data)
+        if event.data == "fail":
+            pytest.fail("in a listener")
+
+    ws.onopen = lambda event: [ws.send(text) for text in ("fail", "next")]
+    ws.onclose = lambda event: got.append(event.code)
+    ws.onmessage = listener
+    if listeners > 1:
+        ws.addEventListener("message", lambda event: None)
+    wait_until(lambda: got == ["fail", "next"])
+    ws.send("later")
+    wait_until(lambda: got == ["fail", "next", "later"])
+    ws.close(1000)
+    wait_until(lambda: got[3:] == [1000])
+    assert [str(error) for error in reported] == ["in a listener"]
+
+
 def test_an_interrupt_in_a_task_does_not_end_the_background_thread(
     lifetime_server: LifetimeServer, name: str, reported: list[BaseException | None]
 ) -> None:

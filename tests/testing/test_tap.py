@@ -533,6 +533,30 @@ def test_sockets_that_the_frontend_makes(page: Page, echo: str) -> None:
         page.tap(ws).wait_for("close")
 
 
+def test_pytest_fail_in_a_listener_fails_the_test(run: Run) -> None:
+    text = run(
+        """
+        import pytest
+
+        def test_it(page, ws_server):
+            @ws_server.route("/")
+            def script(peer):
+                peer.send("bad")
+                peer.send("next")
+                peer.close()
+            ws = page.WebSocket(ws_server.url)
+            def onmessage(event):
+                if event.data == "bad":
+                    pytest.fail("the listener says no")
+            ws.onmessage = onmessage
+            page.tap(ws).wait_for("close")
+        """,
+        failed=1,
+    )
+    assert "the listener says no" in text
+    assert "did not come" not in text
+
+
 def test_an_exception_in_a_listener_fails_the_test_with_its_stack(run: Run) -> None:
     text = run(
         """

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import threading
-from asyncio import CancelledError
 from collections.abc import Callable, Hashable, Mapping
 from inspect import iscoroutine
 from types import BuiltinMethodType, MethodType, MethodWrapperType
@@ -46,9 +45,6 @@ if hasattr(os, "register_at_fork"):  # a child must not inherit it from a thread
     os.register_at_fork(
         before=changing.acquire, after_in_parent=changing.release, after_in_child=changing.release
     )
-
-# What a listener raises without stopping the others.
-REPORTED = (Exception, CancelledError, SystemExit)
 
 _KEYWORDS = ("callback", "options", "capture", "once", "passive", "signal")
 
@@ -105,7 +101,9 @@ class Listener:
             result = self.invoke(event)
             if iscoroutine(result):
                 hooks.start_coroutine(result)
-        except REPORTED as exception:
+        except KeyboardInterrupt:  # not the listener's, but whoever pressed Ctrl-C
+            raise
+        except BaseException as exception:  # also `pytest.fail()`'s, and what else is no Exception
             hooks.report_exception(exception)
         finally:
             if self.passive:

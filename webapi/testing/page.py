@@ -272,7 +272,8 @@ class Page(Window):
 
     def _take_exception(self, exception: BaseException) -> bool:
         """Take what a listener raised, for the test to fail of it."""
-        if self._finished or not isinstance(exception, Exception):
+        # `pytest.fail()` raises no Exception; a cancellation or an exit is no fault
+        if self._finished or isinstance(exception, (asyncio.CancelledError, SystemExit)):
             return False
         self.problems.add(exception)
         self.board.changed()

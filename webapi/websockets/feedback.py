@@ -18,7 +18,7 @@ from sys import getrefcount
 from typing import Any, Final
 
 from webapi.dom.event import FIRED, FIRED_IN_DISPATCH, Event
-from webapi.dom.event_target import REPORTED, EventTarget, changing
+from webapi.dom.event_target import EventTarget, changing
 from webapi.dom.host import hooks
 from webapi.fileapi import ArrayBuffer, Blob, array_buffer_of
 from webapi.html.event_loop import EventLoop
@@ -161,7 +161,9 @@ class Feedback(EventTarget):
                         result = function(event)
                         if result is not None and asyncio.iscoroutine(result):
                             hooks.start_coroutine(result)
-                    except REPORTED as exception:
+                    except KeyboardInterrupt:
+                        raise
+                    except BaseException as exception:
                         hooks.report_exception(exception)
             rest = left.__length_hint__()
             if not rest or time.perf_counter() - now > TURN:
