@@ -191,11 +191,14 @@ def run_others(
 
 def write(record: dict[str, Any], folder: Path) -> None:
     """Write the results, the table and the chart."""
-    from benchmarks.chart import draw
-
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(record, indent=1) + "\n")
     (folder / "results.md").write_text(report.markdown(record))
+    if available("chart") is not None:
+        print(f"no chart; to have it: {available('chart')}", file=sys.stderr)
+        return
+    from benchmarks.chart import draw
+
     draw(record, folder / "results.svg")
 
 

@@ -31,6 +31,7 @@ MODULES = {
     # not peers, and not in the table
     "webapi_uvloop": ["uvloop"],
     "bare": [],
+    "chart": ["matplotlib"],
 }
 TIMEOUT = 60  # seconds that a peer may take for a round; it takes two to five
 
