@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from machine import let_it_settle
 from servers import websockets_echo
 
 from webapi.testing import Peer, Server
@@ -266,6 +267,7 @@ def test_ctrl_c_ends_at_once_with_1001(websockets_server: Any) -> None:
     url = websockets_server(script)
     with Terminal(url, TERM="dumb") as terminal:
         terminal.wait_for("open")
+        let_it_settle(terminal.process.pid)
         os.kill(terminal.process.pid, signal.SIGINT)
         assert terminal.end() == 130
     assert b"Traceback" not in terminal.output

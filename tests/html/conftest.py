@@ -24,6 +24,7 @@ if str(TESTS) not in sys.path:
     sys.path.insert(0, str(TESTS))
 
 from lifetime_server import DEADLINE, LifetimeServer  # noqa: E402
+from machine import let_it_settle  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -108,7 +109,8 @@ class Script:
                 pytest.fail(f"it ended without {line!r}; {self.lines} {''.join(self.errors)}")
 
     def interrupt(self) -> None:
-        """Press Ctrl-C."""
+        """Press Ctrl-C, as a person does: a while after what they saw."""
+        let_it_settle(self.process.pid)
         self.since = time.monotonic()
         self.process.send_signal(signal.SIGINT)
 
