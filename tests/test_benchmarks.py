@@ -151,7 +151,7 @@ def test_latencies_are_shown_as_medians_of_the_rounds(
 def test_threads_are_those_that_the_system_counts() -> None:
     """Node has some of libuv's and V8's; that it has one was only said."""
     if available("undici") is not None:
-        pytest.skip("Node's peers are not installed")
+        pytest.skip("needs Node's peers: npm ci --prefix benchmarks/node")
     task = {"count": 20, "sockets": 2, "interval": 0.01, "size": 32}
     with Server() as server:
         words = {"url": server.url("echo", task), "authority": "", **task}
